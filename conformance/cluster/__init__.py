@@ -1,0 +1,1 @@
+"""Reaching a vendor's cluster safely: kubeconfig, address guard, connection and rights."""

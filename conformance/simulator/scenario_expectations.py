@@ -1,0 +1,110 @@
+"""What the scenarios have to say of the simulated clusters on which they do not pass.
+
+One table per scenario, by profile. A scenario passes on every profile its table does not hold.
+"""
+
+from __future__ import annotations
+
+FAIL, ERROR, UNKNOWN = "fail", "error", "unknown"
+
+# On none of these can anything be played.
+_OUT_OF_REACH = {
+    "api-errors-500": ERROR,
+    "api-stalls": ERROR,
+    "image-unpullable": UNKNOWN,
+    "logs-unreadable": ERROR,
+}
+# Nor can what takes devices on these.
+_WITHOUT_DEVICES = {
+    "dra-slices-missing": UNKNOWN,
+    "dra-v1-missing": UNKNOWN,
+    "no-accelerators": UNKNOWN,
+    "single-device": UNKNOWN,
+}
+
+PLAYED: dict[str, dict[str, str]] = {
+    "training": {
+        **_OUT_OF_REACH,
+        **_WITHOUT_DEVICES,
+        "claims-never-bound": FAIL,
+        "finished-pods-keep-devices": FAIL,
+        "gang-never-bound": FAIL,
+        "gang-never-released": FAIL,
+        "gang-staggered": FAIL,
+        "headless-names-missing": FAIL,
+        "job-never-replaces": FAIL,
+        "nodes-refuse-pods": FAIL,
+        "pod-network-down": FAIL,
+        "pod-network-garbles": FAIL,
+        "pod-network-loses-large": FAIL,
+        "portless-pods-stuck": FAIL,
+        "volumes-forget": FAIL,
+        "volumes-garble": FAIL,
+        "volumes-read-only": FAIL,
+    },
+    "inference": {
+        **_OUT_OF_REACH,
+        **_WITHOUT_DEVICES,
+        "gateway-answers-503": FAIL,
+        "gateway-api-missing": FAIL,
+        "gateway-class-missing": FAIL,
+        "gateway-class-rejected": FAIL,
+        "gateway-class-stale": FAIL,
+        "gateway-ignores-header-values": FAIL,
+        "gateway-ignores-headers": FAIL,
+        "gateway-keeps-addresses": FAIL,
+        "gateway-never-programmed": FAIL,
+        "gateway-serves-no-routes": FAIL,
+        "gateway-status-stale": FAIL,
+        "gateway-unreachable": UNKNOWN,
+        "gateway-without-address": FAIL,
+        "hpa-ignores-metric": FAIL,
+        "hpa-never-scales-down": FAIL,
+        "hpa-not-active": FAIL,
+        "hpa-scales-inactive": FAIL,
+        "metrics-adapter-blind": UNKNOWN,
+        "metrics-adapter-missing": UNKNOWN,
+        "metrics-adapter-never-falls": UNKNOWN,
+        "metrics-adapter-stuck": UNKNOWN,
+        "monitoring-distorts-counters": FAIL,
+        "monitoring-drops-counters": FAIL,
+        "monitoring-endpoint-down": UNKNOWN,
+        "monitoring-ignores-targets": FAIL,
+        "monitoring-missing": UNKNOWN,
+        "nodes-refuse-pods": FAIL,
+        "pod-network-down": UNKNOWN,
+        "pod-network-flaky": FAIL,
+        "ported-pods-stuck": FAIL,
+        "portless-pods-stuck": FAIL,
+        "rollout-ignored": FAIL,
+        "route-not-accepted": FAIL,
+        "route-refs-unresolved": FAIL,
+        "route-status-stale": FAIL,
+        "scaled-pod-never-ready": FAIL,
+        "scaled-pod-without-device": FAIL,
+    },
+    "mlops": {
+        **_OUT_OF_REACH,
+        "claims-never-bound": FAIL,
+        "nodes-refuse-pods": FAIL,
+        "object-store-denies": FAIL,
+        "object-store-full": FAIL,
+        "object-store-garbles": FAIL,
+        "object-store-keeps": FAIL,
+        "operator-definition-conflict": FAIL,
+        "operator-does-not-reconcile": FAIL,
+        "operator-kind-not-served": FAIL,
+        "operator-makes-nothing": FAIL,
+        "operator-missing": FAIL,
+        "operator-pods-down": FAIL,
+        "operator-status-stale": FAIL,
+        "portless-pods-stuck": FAIL,
+        "quota-ignored": FAIL,
+        "quota-never-released": FAIL,
+        "quota-not-tracked": FAIL,
+        "volumes-forget": FAIL,
+        "volumes-garble": FAIL,
+        "volumes-read-only": FAIL,
+        "webhook-rejects-everything": FAIL,
+    },
+}

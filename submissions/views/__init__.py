@@ -1,0 +1,1 @@
+"""Pages of the vendor workspace. Each view parses, authorises, makes one service call and renders."""
