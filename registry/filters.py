@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
+from django_filters.fields import BaseCSVField
 
 from conformance import catalogue
 from registry.caching import version_of
@@ -61,6 +62,23 @@ class MinorVersionField(forms.CharField):
                 _("This is no Kubernetes version. Write it as 1.36."), code="invalid_version"
             )
         return version
+
+
+class OrderField(BaseCSVField):  # type: ignore[misc]
+    """Names to order by, with commas between them."""
+
+    default_error_messages: ClassVar[dict[str, Any]] = {
+        "empty_entry": _("There is a comma with no name beside it. Write the order as vendor,-issued_on.")
+    }
+
+    def clean(self, value: Any) -> Any:
+        if value and not all(value):
+            raise ValidationError(self.error_messages["empty_entry"], code="empty_entry")
+        return super().clean(value)
+
+
+class OrderFilter(django_filters.OrderingFilter):  # type: ignore[misc]
+    base_field_class = OrderField
 
 
 class MinorVersionFilter(django_filters.CharFilter):  # type: ignore[misc]
@@ -142,7 +160,7 @@ class CertificateFilter(django_filters.FilterSet):  # type: ignore[misc]
         help_text=_("YYYY-MM-DD. Shows the registry as of that date; later certificates are left out."),
         error_messages={"invalid": _("This is no date. Write it as 2026-03-31.")},
     )
-    ordering = django_filters.OrderingFilter(
+    ordering = OrderFilter(
         empty_label=_("Usual order"),
         label=_("Order"),
         fields=["issued_on", "expires_on", "platform_name", "vendor", "kubernetes_version", "number"],
@@ -198,9 +216,7 @@ class CertificateFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     def filter_queryset(self, queryset: Any) -> Any:
         found = self.narrowed()
-        # Commas with nothing between them ask for no order.
-        order = [name for name in self.form.cleaned_data.get("ordering") or () if name]
-        if order:
+        if order := self.form.cleaned_data.get("ordering"):
             found = self.filters["ordering"].filter(found, order)
             # A tie is broken the same way on every page, in the direction in which an index runs.
             last = "-pk" if str(found.query.order_by[0]).startswith("-") else "pk"

@@ -51,7 +51,9 @@ def test_page_needs_nothing_from_elsewhere(client: Client) -> None:
     text = client.get("/api/").content.decode()
     fetched = re.findall(r'<(?:link|script|img|source|iframe)[^>]*?(?:href|src)="([^"]*)"', text)
     assert fetched != []
-    assert [address for address in fetched if not address.startswith(("/", "http://127.0.0.1:8000/"))] == []
+    assert [
+        address for address in fetched if not address.startswith(("/", "#", "http://127.0.0.1:8000/"))
+    ] == []
 
 
 def test_page_is_kept_by_caches(client: Client) -> None:

@@ -21,6 +21,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, Response
 
 from tests.e2e.conftest import ROOT, eventually, free_port, is_complaint
+from tests.e2e.in_pieces import in_pieces
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("public pages")]
 
@@ -394,9 +395,41 @@ def test_page_can_be_read_by_everyone(window: Callable[..., Page], site: Site, n
     assert overflow(page) == []
 
 
+DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+@pytest.fixture(scope="module")
+def slow_line(site: Site) -> Iterator[str]:
+    with in_pieces(site.port) as address:
+        yield address
+
+
 @pytest.mark.parametrize("name", ALL)
-def test_page_stands_still_and_is_light(window: Callable[..., Page], site: Site, name: str) -> None:
-    page = window(viewport=PHONE)
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_page_is_light_and_stands_still(
+    window: Callable[..., Page], site: Site, slow_line: str, name: str, size: dict[str, int]
+) -> None:
+    page = window(viewport=size, base_url=slow_line)
+    open_it = opening(page, site, name)
+    answered: list[Response] = []
+
+    def keep(response: Response) -> None:
+        answered.append(response)
+
+    page.on("response", keep)
+    open_it()
+    page.evaluate(DRAWN)
+    sizes = {
+        response.url.removeprefix(slow_line): sum(
+            response.request.sizes()[part] for part in ("responseHeadersSize", "responseBodySize")
+        )
+        for response in answered
+        if response.request.resource_type != "image"
+    }
+    assert {address for address in sizes if address.startswith("http")} == set()
+    assert sum(sizes.values()) < HEAVIEST, sizes
+
+    # Now the styles are at hand, and nothing but the page itself is waited for.
     page.add_init_script(
         """window.shifts = [];
         new PerformanceObserver((list) => {
@@ -406,25 +439,9 @@ def test_page_stands_still_and_is_light(window: Callable[..., Page], site: Site,
           }
         }).observe({type: "layout-shift", buffered: true});"""
     )
-    open_it = opening(page, site, name)
-    answered: list[Response] = []
-
-    def keep(response: Response) -> None:
-        answered.append(response)
-
-    page.on("response", keep)
-    open_it()
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    opening(page, site, name)()
+    page.evaluate(DRAWN)
     assert page.evaluate("window.shifts") == []
-    sizes = {
-        response.url.removeprefix(site.url): sum(
-            response.request.sizes()[part] for part in ("responseHeadersSize", "responseBodySize")
-        )
-        for response in answered
-        if response.request.resource_type != "image"
-    }
-    assert {address for address in sizes if address.startswith("http")} == set()
-    assert sum(sizes.values()) < HEAVIEST, sizes
 
 
 # --- By keyboard -------------------------------------------------------------------------------------------

@@ -196,6 +196,8 @@ def test_pages_of_equal_rows_show_each_once(client: Client, today: object) -> No
         ("on=31.12.2026", "on", "invalid"),
         ("on=2026-02-30", "on", "invalid"),
         ("ordering=colour", "ordering", "invalid_choice"),
+        ("ordering=,", "ordering", "empty_entry"),
+        ("ordering=number,", "ordering", "empty_entry"),
         ("page_size=many", "page_size", "invalid"),
         ("page_size=0", "page_size", "invalid"),
     ],
