@@ -104,6 +104,8 @@ def describe_everywhere(result: dict[str, Any], generator: Any, **_more: Any) ->
     """Add to each operation what holds for all of its kind: errors, headers, answers with fewer fields."""
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
     for described in schemas.values():
+        if described.get("enum") == [""]:
+            described["description"] = "An empty text: there is no value."
         for field in described.get("properties", {}).values():
             # No text, or an address: for whoever does not check what an address is, no text is both.
             if {"type": "string", "maxLength": 0} in field.get("oneOf", ()):

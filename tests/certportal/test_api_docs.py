@@ -35,6 +35,12 @@ def test_page_has_every_schema(page: str) -> None:
         assert f'id="schema-{name}"' in page
 
 
+def test_nothing_on_the_page_opens_to_nothing(page: str) -> None:
+    assert page.count("</details>") > 50
+    assert re.search(r"</summary>\s*</details>", page) is None
+    assert 'BlankEnum</code> <span class="note">An empty text' in page
+
+
 def test_page_shows_examples_and_choices(page: str) -> None:
     assert '"number": "AIK-2026-0042"' in page
     assert "metadata:\n  kubernetesVersion: v1.36.2" in page
