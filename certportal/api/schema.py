@@ -104,12 +104,7 @@ def describe_everywhere(result: dict[str, Any], generator: Any, **_more: Any) ->
     """Add to each operation what holds for all of its kind: errors, headers, answers with fewer fields."""
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
     for described in schemas.values():
-        if described.get("enum") == [""]:
-            described["description"] = "An empty text: there is no value."
-        for field in described.get("properties", {}).values():
-            # No text, or an address: for whoever does not check what an address is, no text is both.
-            if {"type": "string", "maxLength": 0} in field.get("oneOf", ()):
-                field["anyOf"] = field.pop("oneOf")
+        _describe_what_is_empty(described)
     for _path, operation in operations(result):
         for parameter in operation.get("parameters", ()):
             if parameter["in"] == "query":
@@ -124,6 +119,16 @@ def describe_everywhere(result: dict[str, Any], generator: Any, **_more: Any) ->
                 media["schema"] = _fewer_fields(media["schema"], schemas)
         operation["responses"] = dict(sorted(operation["responses"].items()))
     return result
+
+
+def _describe_what_is_empty(described: dict[str, Any]) -> None:
+    """Say that a text may be empty so that whoever checks an answer, and whoever reads this, can follow."""
+    if described.get("enum") == [""]:
+        described["description"] = "An empty text: there is no value."
+    for field in described.get("properties", {}).values():
+        # No text, or an address: for whoever does not check what an address is, no text is both.
+        if {"type": "string", "maxLength": 0} in field.get("oneOf", ()):
+            field["anyOf"] = field.pop("oneOf")
 
 
 def _describe_errors(operation: dict[str, Any]) -> None:
