@@ -36,11 +36,12 @@ def in_pieces(port: int) -> Iterator[str]:
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            is_page = answer.headers.get_content_type() == "text/html"
-            for start in range(0, len(content), PIECE if is_page else len(content) or 1):
-                self.wfile.write(content[start : start + PIECE] if is_page else content)
-                if is_page:
-                    time.sleep(PAUSE)
+            if answer.headers.get_content_type() != "text/html":
+                self.wfile.write(content)
+                return
+            for start in range(0, len(content), PIECE):
+                self.wfile.write(content[start : start + PIECE])
+                time.sleep(PAUSE)
 
         do_POST = do_GET  # noqa: N815 - the name that the handler looks for
 

@@ -410,6 +410,15 @@ def test_page_is_light_and_stands_still(
     window: Callable[..., Page], site: Site, slow_line: str, name: str, size: dict[str, int]
 ) -> None:
     page = window(viewport=size, base_url=slow_line)
+    page.add_init_script(
+        """window.shifts = [];
+        new PerformanceObserver((list) => {
+          for (const entry of list.getEntries()) {
+            const moved = entry.sources.map((each) => each.node?.outerHTML?.slice(0, 90));
+            window.shifts.push([entry.value, ...moved]);
+          }
+        }).observe({type: "layout-shift", buffered: true});"""
+    )
     open_it = opening(page, site, name)
     answered: list[Response] = []
 
@@ -419,6 +428,7 @@ def test_page_is_light_and_stands_still(
     page.on("response", keep)
     open_it()
     page.evaluate(DRAWN)
+    assert page.evaluate("window.shifts") == []
     sizes = {
         response.url.removeprefix(slow_line): sum(
             response.request.sizes()[part] for part in ("responseHeadersSize", "responseBodySize")
@@ -430,15 +440,6 @@ def test_page_is_light_and_stands_still(
     assert sum(sizes.values()) < HEAVIEST, sizes
 
     # Now the styles are at hand, and nothing but the page itself is waited for.
-    page.add_init_script(
-        """window.shifts = [];
-        new PerformanceObserver((list) => {
-          for (const entry of list.getEntries()) {
-            const moved = entry.sources.map((each) => each.node?.outerHTML?.slice(0, 90));
-            window.shifts.push([entry.value, ...moved]);
-          }
-        }).observe({type: "layout-shift", buffered: true});"""
-    )
     opening(page, site, name)()
     page.evaluate(DRAWN)
     assert page.evaluate("window.shifts") == []
