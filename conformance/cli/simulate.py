@@ -6,8 +6,8 @@ import argparse
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
+from queue import SimpleQueue
 
 from conformance.cli import EXIT_OK, EXIT_USAGE
 
@@ -41,9 +41,10 @@ def run(options: argparse.Namespace) -> int:
     if not options.profile or options.speed <= 0:
         print("simulate: give --profile NAME (see --list) and a speed above zero", file=sys.stderr)
         return EXIT_USAGE
-    stopped = threading.Event()
+    # A second signal may come while the first is dealt with: a queue bears that, an event locks itself out.
+    signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, lambda number, _frame: signals.put(number))
     try:
         cluster = start(options.profile, port=options.port, speed=options.speed, ca_dir=options.ca_dir)
     except (UnknownProfileError, OSError) as error:
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
             if path is not None:
                 write_private(path, text)
         print(f"ready {cluster.url}", flush=True)
-        stopped.wait()
+        signals.get()
     return EXIT_OK
 
 

@@ -166,3 +166,19 @@ def test_command_runs_until_stopped(tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(10) == 0
+
+
+def test_command_stops_however_many_signals_come_at_once():
+    with subprocess.Popen(
+        [sys.executable, "-m", "conformance", "simulate", "--profile", "conformant-1.36"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline().startswith("ready ")
+            for _ in range(20_000):
+                process.send_signal(signal.SIGTERM)
+            # One that comes when Python is already taking itself down ends the process as it always would.
+            assert process.wait(20) in {0, -signal.SIGTERM}
+        finally:
+            process.kill()
